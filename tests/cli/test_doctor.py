@@ -209,6 +209,8 @@ def test_schema_behind_missing_and_too_new(conn: Conn) -> None:
     with conn.transaction(force_rollback=True):
         conn.execute("UPDATE alembic_version SET version_num = %s", (required,))
         assert check() == ("ok", "")
+        conn.execute("DELETE FROM alembic_version")
+        assert check() == ("fault", "Drop the database, create a new one, and restore the backup into it.")
     empty = make_conninfo(os.environ["DATABASE_URL"], dbname="template1")
     with psycopg.connect(empty, autocommit=True) as other:
         (finding,) = postgresql.check_schema(other)

@@ -5,6 +5,7 @@ from datetime import UTC, datetime
 
 import psycopg
 
+from shared.backup.restore import is_incomplete
 from shared.infra import db, health
 from shared.infra.db import Conn, exactly_one
 from shared.settings import settings
@@ -77,7 +78,13 @@ def check_schema(conn: Conn) -> Iterator[Finding]:
     except (psycopg.errors.UndefinedTable, LookupError):
         found = floor = 0
     migrate = "Run `python -m migrations`, the release process."
-    if found == 0:
+    if found == 0 and is_incomplete(conn):
+        yield fault(
+            "schema",
+            "A restore into this database did not finish",
+            "Drop the database, create a new one, and restore the backup into it.",
+        )
+    elif found == 0:
         yield fault("schema", "The database has no schema", migrate)
     elif found < required:
         yield fault("schema", f"The schema is at migration {found:04}, and this code needs {required:04}", migrate)
