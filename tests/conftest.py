@@ -5,6 +5,7 @@ Tests run against the real stores. The schema is made once and copied; between t
 
 import os
 import secrets
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +14,11 @@ from uuid import UUID
 
 import pytest
 
+from tests.support.shares import in_shares
+
+# With bytecode, collecting the tests takes half of the time, and hundreds of processes compile no module.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 # Settings are read when the modules under test are imported: give them what no test depends on.
 os.environ.setdefault("JWT_SECRET", secrets.token_hex(32))
 os.environ["WAYMARK_ENV"] = "development"
@@ -95,8 +101,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for item in items:
             if item.get_closest_marker("long"):
                 item.add_marker(pytest.mark.skip(reason="runs with --long only"))
-    # The slow ones first, so that they do not hold up the end of a parallel run.
-    items.sort(key=lambda item: item.get_closest_marker("system") is None)
+    items[:] = in_shares(items, getattr(config, "workerinput", {"workercount": 1})["workercount"])
 
 
 @pytest.fixture(scope="session", autouse=True)
