@@ -9,7 +9,6 @@ from typing import Any
 import kubernetes_validate
 import pytest
 import yaml
-from cloudcoil.models.keda import v1alpha1 as keda
 
 from script.stack.running_server import CHECKOUT
 from shared.settings import Settings
@@ -66,6 +65,9 @@ def unknown_fields(given: Any, known: Any) -> set[str]:
 
 
 def test_scalers_satisfy_the_schemas_of_keda(production: list[Manifest]) -> None:
+    # The import takes two seconds.
+    from cloudcoil.models.keda import v1alpha1 as keda
+
     found = [each for each in production if each["kind"] in ("ScaledObject", "TriggerAuthentication")]
     assert len(found) == 4
     for manifest in found:
