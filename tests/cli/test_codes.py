@@ -82,3 +82,11 @@ def test_invalid_rows_are_listed(conn: Conn, staff: Staff, slug: str, bulk: None
     file.write_text("code,scan_type\nanother-one,item_drop\n")
     assert "waymark imports watch" in waymark("codes", "import", slug, file, "--no-wait")
     assert error_of("imports", "watch", slug, staff.org_id) == f"No import {staff.org_id}"
+
+
+def test_list_that_is_cut_says_so(conn: Conn, staff: Staff, slug: str) -> None:
+    make_code(conn, staff.org_id)
+    make_code(conn, staff.org_id)
+    assert run("codes", "list", slug, "--limit", 1).stderr == "Listed the first 1. There may be more: raise --limit.\n"
+    assert run("codes", "list", slug).stderr == ""
+    assert run("codes", "list", slug, "--limit", 1, "--json").stderr == ""

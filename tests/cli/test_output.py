@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from shared.codes.rules import CodeReward
+from workers.cli.commands import CommandError
 from workers.cli.tables import as_text, heading
 
 
@@ -44,3 +45,12 @@ def test_value_is_shown_for_people(value: Any, text: str) -> None:
 )
 def test_name_of_a_field_is_a_heading(name: str, shown: str) -> None:
     assert heading(name) == shown
+
+
+def test_terminal_breaks_an_error_between_words(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stderr.isatty", lambda: True, raising=False)
+    monkeypatch.setenv("COLUMNS", "20")
+    CommandError("only held scans can be released").show()
+    assert capsys.readouterr().err == "Error: only held \nscans can be \nreleased\n"

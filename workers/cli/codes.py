@@ -54,6 +54,7 @@ def list_codes(slug: str, search: str | None, tag: str | None, limit: int) -> No
             for code in listed
         ),
         empty=f"No codes of {slug}",
+        limit=limit,
     )
 
 

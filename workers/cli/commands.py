@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import IO, Any
 from uuid import UUID
 
 import click
@@ -18,7 +18,7 @@ from shared.infra import db
 from shared.infra.broker import BrokerUnavailable
 from shared.infra.storage.base import StorageError
 from shared.settings import SettingsError
-from workers.cli.output import JSON
+from workers.cli.output import JSON, print_sentences
 from workers.cli.tables import printable
 
 REPL = "waymark.repl"
@@ -35,6 +35,12 @@ class CommandError(click.ClickException):
 
     def format_message(self) -> str:
         return "\n".join(map(printable, self.message.splitlines()))
+
+    def show(self, file: IO[Any] | None = None) -> None:
+        if file is None:
+            print_sentences(f"Error: {self.message}", stderr=True)
+        else:
+            super().show(file)
 
 
 class Command(click.Command):

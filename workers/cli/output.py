@@ -38,8 +38,11 @@ def console(*, stderr: bool = False) -> Console:
     return Console(file=stream, width=width, markup=False, emoji=False, highlight=False)
 
 
-def show_rows(rows: Iterable[Row], *, empty: str) -> None:
-    """Print a table with a column for each key, or the sentence `empty`. As JSON: a list of objects."""
+def show_rows(rows: Iterable[Row], *, empty: str, limit: int | None = None) -> None:
+    """Print a table with a column for each key, or the sentence `empty`. As JSON: a list of objects.
+
+    `limit` is the value of --limit. If there are as many rows, say that there may be more.
+    """
     listed = list(rows)
     if is_json():
         print_json(listed)
@@ -47,6 +50,8 @@ def show_rows(rows: Iterable[Row], *, empty: str) -> None:
         console().print(printable(empty))
     else:
         write(listed, console())
+        if len(listed) == limit:
+            say(f"Listed the first {limit:,}. There may be more: raise --limit.")
 
 
 def show_record(values: Row) -> None:
@@ -73,13 +78,19 @@ def report(sentence: str, **values: object) -> None:
     if is_json():
         print_json({"message": sentence, **values})
     else:
-        console().print("\n".join(map(printable, sentence.splitlines())), soft_wrap=True)
+        print_sentences(sentence)
+
+
+def print_sentences(text: str, *, stderr: bool = False) -> None:
+    """Print lines of text. A terminal breaks them between words, a file does not."""
+    out = console(stderr=stderr)
+    out.print("\n".join(map(printable, text.splitlines())), soft_wrap=not out.is_terminal)
 
 
 def say(sentence: str) -> None:
     """Print a sentence on stderr about the progress of a command. As JSON: nothing."""
     if not is_json():
-        console(stderr=True).print(printable(sentence))
+        print_sentences(sentence, stderr=True)
 
 
 def progress(items: Sequence[T], description: str) -> Iterator[T]:

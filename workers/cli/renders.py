@@ -44,7 +44,7 @@ def list_renders(slug: str, limit: int) -> None:
     """List the renders of an organization, newest first."""
     with db.connection() as conn:
         listed = store.list_for_organization(conn, find_organization(conn, slug), limit=limit)
-    show_rows(map(_to_row, listed), empty=f"No renders of {slug}")
+    show_rows(map(_to_row, listed), empty=f"No renders of {slug}", limit=limit)
 
 
 @renders.command()

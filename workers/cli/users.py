@@ -52,7 +52,7 @@ def list_users(search: str, limit: int) -> None:
     """List accounts and guests, newest first."""
     with db.connection() as conn:
         profiles = store.list_players(conn, search, limit=limit)
-    show_rows(map(asdict, profiles), empty="No accounts")
+    show_rows(map(asdict, profiles), empty="No accounts", limit=limit)
 
 
 @users.command()

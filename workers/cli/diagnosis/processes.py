@@ -33,7 +33,7 @@ WEB_TIMEOUT_SECONDS = 3.0
 def check_leader(conn: Conn, name: str) -> Iterator[Finding]:
     """Check that a process leads as `name`, "relay" or "scheduler", and still sends statements."""
     silence = find_leader_silence(conn, name)
-    remedy = f"Start the process {name}, and read its log."
+    remedy = f"Start the process {name}. If it runs, read its log, and restart it."
     if silence is None:
         yield fault(name, f"No {name} runs", remedy)
     elif silence > settings().leader_silence_seconds:
