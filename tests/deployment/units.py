@@ -12,7 +12,7 @@ from typing import Any
 from urllib.parse import unquote
 
 from script.stack.files import open_log
-from script.stack.ports import LOOPBACK
+from script.stack.ports import LOOPBACK, free_port
 from script.stack.process import Command
 
 STOP_WITHIN = 60
@@ -37,6 +37,8 @@ class Units:
 
     def __init__(self, root: Path) -> None:
         self._root = root
+        # Other tests rely on that no server listens at the address that they all have in GRPC_SERVER_URL.
+        self._catalog = f"{LOOPBACK}:{free_port()}"
         self.running: dict[str, subprocess.Popen[bytes]] = {}
         self.statuses: list[int] = []
         """The exit statuses of the processes that were replaced."""
@@ -52,6 +54,7 @@ class Units:
         environment = (
             os.environ
             | {"HEARTBEAT_DIR": str(heartbeats), "HOST": LOOPBACK, "SHUTDOWN_NOTICE_SECONDS": "2"}
+            | {"GRPC_LISTEN": self._catalog}
             | ({"PORT": port} if port else {})
         )
         command = Command(
