@@ -136,6 +136,8 @@ def test_settings_in_the_pages_exist() -> None:
         "PR_SET_PDEATHSIG",
         "SCHED_IDLE",
         "ALLOW_CONNECTIONS",
+        "AWS_DEFAULT_REGION",
+        "DATA_SOURCE_NAME",
         "SO_SNDTIMEO",
         "TCP_USER_TIMEOUT",
     }
