@@ -205,10 +205,12 @@ def test_erase_asks_and_leaves_no_organization_without_an_owner(
     assert f"last owner of {slug}" in error_of(*erase)
     assert client.get("/users/me", headers=player.headers).status_code == 200
 
-    waymark(*erase, "--delete-organizations")
+    # By the id, which is all that the log of erasures has.
+    waymark("users", "erase", player.id, "--yes", "--delete-organizations")
     assert client.get("/users/me", headers=player.headers).status_code == 401
     assert waymark_json("organizations", "list", "--closed")[0]["slug"] == slug
     assert error_of(*erase) == f"No player {player.username}"
+    assert error_of("users", "erase", player.id, "--yes") == f"No player {player.id}"
     assert [action for action, _ in operator_entries(conn)] == [
         "organization.created",
         "organization.closed",

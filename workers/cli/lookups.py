@@ -1,5 +1,6 @@
 """Find what an argument names, or raise CommandError with a sentence that repeats it."""
 
+from contextlib import suppress
 from uuid import UUID
 
 from shared.accounts import store as accounts
@@ -9,9 +10,12 @@ from workers.cli.commands import CommandError
 
 
 def find_player(conn: Conn, username: str) -> UUID:
-    """Return the id of the player with this username, in any letter case."""
+    """Return the id of the player with this username, in any letter case, or with this id, as logs have it."""
     player_id = accounts.find_id(conn, username)
     if player_id is None:
+        with suppress(ValueError):
+            player_id = UUID(username)
+    if player_id is None or accounts.get_account(conn, player_id) is None:
         raise CommandError(f"No player {username}")
     return player_id
 
