@@ -106,7 +106,8 @@ def reset_password(username: str, password_stdin: bool) -> None:
 def erase(username: str, delete_organizations: bool, yes: bool) -> None:
     """Erase an account: its username, email address, locations, generated codes and sessions.
 
-    USERNAME can also be the player's id, as in the log of erasures after a restore from a backup. Counts and ledgers remain under a generated name. It cannot be undone.
+    USERNAME can also be the player's id, as in the log of erasures. Counts and ledgers remain under a generated name.
+    It cannot be undone.
     """
     with db.connection() as conn:
         find_player(conn, username)
