@@ -8,11 +8,14 @@ import sys
 import tempfile
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from zlib import crc32
 
 from shared.backup import operations_log
+from shared.backup.dump import connect
 from shared.backup.errors import BackupError
 from shared.backup.targets import name_prefix, target_of
 from shared.infra import db
+from shared.infra.db import exactly_one
 from shared.infra.logging import get_logger
 from shared.infra.storage.base import StorageError
 from shared.messages import BackUp
@@ -22,6 +25,7 @@ from workers.time_limits import ACTOR_SECONDS, time_limits
 
 log = get_logger()
 
+LOCK = crc32(b"waymark:nightly-backup")
 CHECKOUT = Path(__file__).parents[1]
 COMMAND = (sys.executable, "-m", "workers.cli")
 CHECK_SECONDS = 1.0
@@ -35,7 +39,13 @@ def back_up() -> None:
     target = settings().backup_target
     if target is None:
         return
-    due = last_due(datetime.now(UTC), settings().backup_hour)
+    with connect(settings().direct_database_url.get_secret_value()) as conn:
+        # A large backup and its drill take longer than the hour until the next message.
+        if exactly_one(conn.execute("SELECT pg_try_advisory_lock(%(lock)s)", {"lock": LOCK}))[0]:
+            _back_up(target, last_due(datetime.now(UTC), settings().backup_hour))
+
+
+def _back_up(target: str, due: datetime) -> None:
     try:
         name = find_since(target, due)
         if name is None and run_command("backup", target):

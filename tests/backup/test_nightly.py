@@ -121,6 +121,17 @@ def test_failed_backup_is_repeated_and_not_drilled(commands: list[str], monkeypa
     assert commands == ["backup", "backup"]
 
 
+def test_next_message_does_not_disturb_a_backup_of_hours(commands: list[str], conn: Conn) -> None:
+    conn.execute("SELECT pg_advisory_lock(%s)", (backup.LOCK,))
+    try:
+        backup.back_up()
+        assert commands == []
+    finally:
+        conn.execute("SELECT pg_advisory_unlock(%s)", (backup.LOCK,))
+    backup.back_up()
+    assert commands == ["backup", "drill"]
+
+
 def test_unavailable_target_is_logged(commands: list[str], target: Path) -> None:
     target.write_text("not a directory")
 
