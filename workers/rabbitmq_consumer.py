@@ -9,7 +9,7 @@ from dramatiq.brokers.rabbitmq import _RabbitmqConsumer
 from dramatiq.errors import ConnectionClosed
 
 from shared.infra.heartbeats import Heartbeat
-from shared.infra.rabbitmq import ERRORS, AmqpBroker
+from shared.infra.rabbitmq import ERRORS, AmqpBroker, close
 from workers.consumer_heartbeat import ConsumerHeartbeat
 from workers.prefetch import prefetch_limit
 
@@ -67,6 +67,10 @@ class EarlyAckConsumer(_RabbitmqConsumer):
         """Send messages again that this process has taken and not handled."""
         for message in messages:
             self.broker.enqueue(message)
+
+    def close(self) -> None:
+        """Close the connection. A message that was on its way returns to the queue."""
+        close(self.connection)
 
     def _pause(self) -> None:
         """Let other processes take the messages of the queue, and answer heartbeats."""

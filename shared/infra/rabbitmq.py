@@ -1,6 +1,8 @@
 """Dramatiq's broker for RabbitMQ, with bounded waits, bounded queues and no queues of delayed messages."""
 
 import logging
+import threading
+from contextlib import suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -29,6 +31,8 @@ CONNECTION = {
 
 # A server that does not answer is not an AMQPError. pika asserts what a connection that was cut does not fulfill.
 ERRORS = (AMQPError, AMQPConnectorException, AssertionError, OSError)
+
+CLOSE_SECONDS = 2.0
 
 QUEUE = {"x-max-length": 1_000, "x-overflow": "drop-head", "x-message-ttl": 300_000}
 """Arguments of each queue. Without workers, the scheduler would leave 100,000 messages a day, and a new message makes
@@ -117,12 +121,32 @@ class AmqpBroker(RabbitmqBroker):
             del self.connection
             raise ConnectionClosed(error) from None
 
+    def close(self) -> None:
+        """Close the connections that this process opened to send."""
+        for connection in tuple(self.connections):
+            close(connection)
+
     def check(self) -> None:
         """Open and close a connection. Raise ConnectionClosed if that fails."""
         try:
             pika.BlockingConnection(self.parameters).close()
         except ERRORS as error:
             raise ConnectionClosed(error) from None
+
+
+def close(connection: pika.BlockingConnection) -> None:
+    """Close the connection. Return after two seconds if the server does not answer: it ends with the process then.
+
+    pika waits for the answer until the heartbeat fails. A worker has up to six connections, and is killed after 30 s.
+    """
+
+    def close_gracefully() -> None:
+        with suppress(*ERRORS):
+            connection.close()
+
+    closing = threading.Thread(target=close_gracefully, name="rabbitmq-close", daemon=True)
+    closing.start()
+    closing.join(CLOSE_SECONDS)
 
 
 def _with_defaults(url: str) -> str:

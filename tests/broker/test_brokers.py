@@ -22,6 +22,7 @@ from shared.messages import CleanUp, RenderFilesUnneeded, ScansAccepted, ScansPe
 from tests.broker.conftest import OTHER_REDIS, RABBITMQ, SMOKE, broker_at
 from tests.support.polling import eventually
 from tests.support.rabbitmq import RabbitServer, needs_rabbitmq
+from tests.system.processes import halted
 from workers.cli.diagnosis.processes import is_waiting
 from workers.prefetch import LIMITS
 from workers.rabbitmq_consumer import EarlyAckBroker
@@ -208,6 +209,23 @@ def test_idle_sender_attends_to_its_connection(
     assert eventually(lambda: broker().connections)
     cut_connections(rabbitmq.port)
     assert eventually(lambda: not broker().connections)
+
+
+@pytest.mark.parametrize("kind", [RABBITMQ], indirect=True)
+def test_process_ends_while_rabbitmq_hangs(
+    kind: str, consuming: Brokers, rabbitmq: RabbitServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It does not wait until heartbeats fail, which closes a connection."""
+    monkeypatch.setattr(rabbitmq_broker, "CLOSE_SECONDS", 0.2)
+    send(ScansPending())
+    (sending,) = broker().connections
+    consumer = consumer_of(consuming(), "scans")
+    take(consumer)
+    with halted(rabbitmq.pids):
+        consumer.close()
+        broker().close()
+        assert [each.is_closed for each in (consumer.connection, sending)] == [False, False]
+    assert eventually(lambda: consumer.connection.is_closed and sending.is_closed)
 
 
 def cut_connections(port: int) -> None:
