@@ -62,7 +62,6 @@ def check_database() -> Iterator[Finding]:
         yield from postgresql.check_direct_url(conn)
         yield from postgresql.check_connections(conn)
         yield from postgresql.check_clock(conn)
-        yield from backups.check_pg_dump(conn)
         schema = list(postgresql.check_schema(conn))
         yield from schema
         try:
@@ -75,6 +74,7 @@ def check_database() -> Iterator[Finding]:
         except psycopg.errors.UndefinedTable:
             if all(finding.state == "ok" for finding in schema):
                 raise
+        yield from backups.check_pg_dump(conn)
         if (directory := _find_data_directory(conn)) is not None:
             yield from machine.check_postgresql_disk(directory)
 
@@ -118,8 +118,7 @@ def check_read_url() -> Iterator[Finding]:
 
 
 def check_messages() -> Iterator[Finding]:
-    """Check Redis and the broker, and that processes take the messages."""
-    yield from processes.check_redis()
+    """Check the broker, and that processes take the messages."""
     yield from processes.check_broker()
     if broker_answers():
         yield from processes.check_workers()
@@ -139,7 +138,8 @@ CHECKS = (
     Check("pooler", check_pool_url, "Check the host in DATABASE_URL, and its name service."),
     Check("read replica", check_read_url, "Check the host in DATABASE_READ_URL, and its name service.", "warning"),
     Check("disks", machine.check_disks, "Check the mounts of FILES_DIR and TMPDIR: a network disk may be unavailable."),
-    Check("Redis", check_messages, "Check the hosts in REDIS_URL and BROKER_URL, and their name service."),
+    Check("Redis", processes.check_redis, "Check the host in REDIS_URL, and its name service."),
+    Check("broker", check_messages, "Check the hosts in REDIS_URL and BROKER_URL, and their name service."),
     Check("web", processes.check_web, "Check the host in PUBLIC_URL, and its name service.", "warning"),
     Check("catalog", processes.check_catalog, "Check the host in GRPC_SERVER_URL, and its name service.", "warning"),
 )

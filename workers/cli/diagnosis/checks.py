@@ -5,8 +5,6 @@ import time
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-import psycopg
-
 from shared.infra import db
 from workers.cli.diagnosis.findings import Finding, State, fault
 
@@ -57,11 +55,9 @@ class RunningCheck:
         try:
             for finding in self._check.find():
                 self._findings.append(finding)
-        except psycopg.Error as error:
-            self._findings.append(fault(self._check.component, db.describe(error), self._check.remedy))
         except Exception as error:  # noqa: BLE001 - the other checks go on
-            message = f"The check failed: {type(error).__name__}: {' '.join(str(error).split())}"
-            self._findings.append(fault(self._check.component, message, self._check.remedy))
+            message = f"The check failed: {type(error).__name__}: {db.describe(error)}"
+            self._findings.append(fault(self._check.component, message, "Correct the cause, and check again."))
 
 
 def run(checks: Collection[Check], *, limit: float) -> Iterator[Finding]:

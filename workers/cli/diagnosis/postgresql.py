@@ -24,6 +24,7 @@ REMEDIES = {
     "authentication failed": "Correct the user and the password in {name}.",
     "no password supplied": "Add the password to {name}.",
     "pg_hba.conf": "Let pg_hba.conf allow this machine, user and database, or correct {name}.",
+    "permission denied": "Grant CONNECT on the database to the role that {name} names.",
     'database "': "Create the database that {name} names, or correct {name}.",
     'role "': "Create the role that {name} names, or correct {name}.",
     "too many clients": "Lower DATABASE_POOL_SIZE, or raise max_connections of PostgreSQL.",
