@@ -4,18 +4,12 @@ import http.client
 import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from ipaddress import ip_address
 from pathlib import Path
 from threading import Thread
 
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.x509.oid import NameOID
-
 from script.stack.ports import LOOPBACK
+from tests.support.certificates import self_signed_certificate
 
 OF_A_CONNECTION = {"connection", "keep-alive", "transfer-encoding", "content-length"}
 """Headers that a proxy does not forward (RFC 9110, 7.6.1)."""
@@ -51,33 +45,9 @@ def tls_proxy(port: int, folder: Path) -> Iterator[str]:
             pass
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(_certificate(folder))
+    context.load_cert_chain(self_signed_certificate(folder))
     with ThreadingHTTPServer((LOOPBACK, 0), Forward) as server:
         server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
         Thread(target=server.serve_forever, daemon=True).start()
         yield f"https://{LOOPBACK}:{server.server_port}"
         server.shutdown()
-
-
-def _certificate(folder: Path) -> Path:
-    """Write a key and a certificate of its own for the loopback address. Return the file."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, LOOPBACK)])
-    now = datetime.now(UTC)
-    certificate = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ip_address(LOOPBACK))]), critical=False)
-        .sign(key, hashes.SHA256())
-    )
-    file = folder / "proxy.pem"
-    file.write_bytes(
-        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        + certificate.public_bytes(serialization.Encoding.PEM)
-    )
-    return file
