@@ -33,7 +33,9 @@ def restore(directory: Path, url: str, *, jobs: int = JOBS, report: Report = ign
                 "A restore into this database did not finish. Drop it, create a new one, and restore again."
             )
         if not is_empty(conn):
-            raise BackupError("The database is not empty. Create a new one, and restore the backup into it.")
+            raise BackupError(
+                f"The database {conn.info.dbname} is not empty. Create a new one, and restore the backup into it."
+            )
         server_version = max(conn.info.server_version, restored.server_version) // 10_000
         program = clients.find("pg_restore", server_version)
         # Roles of the other server may not exist here. A comment on an extension needs its owner.
