@@ -52,16 +52,18 @@ def run_commands(server: RunningServer, directory: Path, *pages: Path) -> str:
 
 @needs_curl
 @pytest.mark.system
-def test_tour_of_the_readme_ends_twice_in_a_reward_and_an_image(server: RunningServer, tmp_path: Path) -> None:
-    for _ in range(2):
-        printed = run_commands(server, tmp_path, README).splitlines()
+@pytest.mark.parametrize("guides", [GUIDES[:2], GUIDES[2:]], ids=" and ".join)
+def test_commands_succeed_after_the_tour(server: RunningServer, tmp_path: Path, guides: tuple[str, ...]) -> None:
+    """The tour, which can be repeated, ends in a reward and an image. A guide continues it."""
+    for guide in guides:
+        printed = run_commands(server, tmp_path, README, CHECKOUT / "docs" / f"{guide}.md").splitlines()
         image = tmp_path / TOUR_FILES / "code.svg"
 
         assert printed[:2] == ["not_present", "success"]
         assert "'item': 'spy_gadget', 'quantity': 1" in printed[2]
         assert image.read_text().startswith("<svg")
         image.unlink()
-    assert [file.name for file in tmp_path.iterdir()] == [".waymark"]
+        assert [file.name for file in tmp_path.iterdir()] == [".waymark"]
 
 
 @pytest.mark.parametrize("name", ["README.md", *(f"docs/{guide}.md" for guide in GUIDES)])
@@ -82,13 +84,6 @@ def test_field_prints_a_response_without_the_field() -> None:
         done = subprocess.run(["sh", "-c", commands], capture_output=True, text=True, check=False)  # noqa: S607
         assert response in done.stderr
         assert done.returncode != 0
-
-
-@needs_curl
-@pytest.mark.system
-@pytest.mark.parametrize("guide", GUIDES)
-def test_commands_of_a_guide_succeed_after_the_tour(server: RunningServer, tmp_path: Path, guide: str) -> None:
-    run_commands(server, tmp_path, README, CHECKOUT / "docs" / f"{guide}.md")
 
 
 def test_links_lead_to_a_file_and_a_heading() -> None:
