@@ -5,11 +5,14 @@ The master process loads this module before it forks, so it imports nothing that
 
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from functools import partial
 from types import FrameType
 from typing import Any
 
 import gevent
 from gevent.local import local
+from gevent.server import StreamServer
 from gunicorn.util import close_graceful
 from gunicorn.workers.ggevent import GeventWorker
 
@@ -74,8 +77,35 @@ class Connection:
         return getattr(self._sock, name)
 
 
+@dataclass(frozen=True)
+class Port:
+    """The address of a port, for connections that are handled after it is closed."""
+
+    address: tuple[Any, ...]
+
+    def getsockname(self) -> tuple[Any, ...]:
+        return self.address
+
+
+class Server(StreamServer):  # type: ignore[misc]
+    """A port whose end resets no connection."""
+
+    def close(self) -> None:
+        """Take the connections that wait in the kernel, and close the port. Their clients may have sent a request."""
+        while not self.closed and not self.full() and (connection := self.do_read()):
+            self.do_handle(*connection)
+        super().close()
+
+
 class Worker(GeventWorker):  # type: ignore[misc]
     """A process that serves each connection in a greenlet."""
+
+    def server_class(self, listener: Any, *, spawn: Any, **_: Any) -> Server:
+        """Return the server of a port. gunicorn's own closes the port at once."""
+        server = Server(listener, handle=partial(self.handle, Port(listener.getsockname())), spawn=spawn)
+        if self.cfg.workers > 1:
+            server.max_accept = 1  # as in gunicorn: several processes share the connections
+        return server
 
     def __init__(self, *args: Any, **options: Any) -> None:
         super().__init__(*args, **options)

@@ -8,9 +8,12 @@ import socket
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
+import gevent.socket
 import pytest
+from gevent.pool import Pool
 
 from script.stack.ports import LOOPBACK
 from shared.infra.event_log import Event
@@ -20,6 +23,7 @@ from shared.infra.redis import key
 from tests.support.callers import SignedInPlayer, sign_in
 from tests.support.polling import eventually
 from tests.system.test_visits import web
+from web.gunicorn_worker import Worker
 
 pytestmark = pytest.mark.system
 
@@ -89,6 +93,37 @@ def open_websocket(port: int, player: SignedInPlayer) -> socket.socket:
         head += sock.recv(1)
     assert head.startswith(b"HTTP/1.1 101")
     return sock
+
+
+def test_closed_port_resets_no_connection() -> None:
+    """The kernel has accepted connections that the process has not taken yet. Their requests are on the way."""
+
+    class EchoingWorker(Worker):
+        cfg = SimpleNamespace(workers=1)
+
+        def __init__(self) -> None:
+            pass
+
+        def handle(self, listener: Any, client: Any, addr: Any) -> None:  # noqa: ARG002
+            # gunicorn reads the address of the port for each connection, also when it is closed.
+            assert listener.getsockname() == address
+            client.sendall(client.recv(4))
+
+    with socket.create_server((LOOPBACK, 0)) as port:
+        address = port.getsockname()
+        listener = gevent.socket.socket(fileno=port.detach())
+    server = EchoingWorker().server_class(listener, spawn=Pool(100))
+    server.start()
+    clients = [socket.create_connection(address) for _ in range(20)]
+    for client in clients:
+        client.sendall(b"scan")
+
+    server.close()
+
+    assert server.pool.join(30)
+    assert [client.recv(4) for client in clients] == [b"scan"] * len(clients)
+    with pytest.raises(ConnectionRefusedError):
+        socket.create_connection(address)
 
 
 def test_client_that_keeps_tcp_open_after_the_close_frame_delays_no_stop(app: Any, conn: Any) -> None:
