@@ -1,4 +1,4 @@
-"""script/deploy replaces real processes behind a real Caddy under load: no request fails, and every socket resumes."""
+"""script/deploy replaces real processes behind a real proxy under load: no request fails, and every socket resumes."""
 
 import itertools
 import os
@@ -19,10 +19,10 @@ from uuid import UUID
 
 import pytest
 
-from script.stack.files import open_log, temporary_directory
-from script.stack.ports import LOOPBACK, free_port
-from script.stack.process import Command
+from script.stack.files import temporary_directory
+from script.stack.ports import free_port
 from script.stack.running_server import CHECKOUT
+from tests.deployment.proxies import Proxy, caddy, needs_caddy, needs_nginx, nginx, trust_certificate
 from tests.deployment.units import Units, fake_systemd
 from tests.support.callers import SignedInPlayer, make_staff, sign_in
 from tests.support.factories import code_text, make_code
@@ -32,10 +32,7 @@ from tests.system import invariants
 from tests.system.follower import Follower, assert_heard_all, logged
 from tests.system.load import Load, Scan
 
-pytestmark = [
-    pytest.mark.system,
-    pytest.mark.skipif(shutil.which("caddy") is None, reason="caddy is not installed (apt-get install caddy)"),
-]
+pytestmark = pytest.mark.system
 
 OLD, NEW = "v0.0.1", "v0.0.2"
 RELEASED = ("migrations", "shared", "web", "workers", "script", "deploy", "Procfile", "alembic.ini", "requirements.txt")
@@ -47,7 +44,7 @@ GIT = ("git", "-c", "user.name=test", "-c", "user.email=test@example.org", "-c",
 
 @dataclass
 class Site:
-    """A server as in docs/small-server.md: Caddy, two web processes, and releases."""
+    """A server as in docs/small-server.md: a proxy, two web processes, and releases."""
 
     root: Path
     url: str
@@ -97,41 +94,17 @@ def make_repository(directory: Path) -> None:
 
 
 @contextmanager
-def caddy(directory: Path, port: int, upstreams: tuple[int, int]) -> Iterator[None]:
-    """Run Caddy with the file that docs/small-server.md imports."""
-    file = directory / "Caddyfile"
-    file.write_text(
-        f"{{\n\tadmin off\n}}\nhttp://{LOOPBACK}:{port} {{\n\timport {CHECKOUT / 'deploy/waymark.caddy'}\n}}\n"
-    )
-    environment = {
-        **os.environ,
-        "WAYMARK_WEB": " ".join(f"{LOOPBACK}:{each}" for each in upstreams),
-        "HOME": str(directory),
-    }
-    command = Command(("caddy", "run", "--config", str(file)), environment=environment, directory=directory)
-    with open_log(directory / "caddy.log") as log:
-        process = subprocess.Popen(command.leashed(), env=environment, cwd=directory, stdout=log, stderr=log)
-    try:
-        eventually(lambda: is_alive(port))
-        yield
-    finally:
-        process.terminate()
-        process.wait(30)
-
-
-@contextmanager
-def site() -> Iterator[Site]:
-    """Run the first release behind Caddy."""
+def site(proxy: Proxy) -> Iterator[Site]:
+    """Run the first release behind a proxy."""
     with ExitStack() as stack:
         root = stack.enter_context(temporary_directory("waymark-site-"))
         (root / "bin").mkdir()
         make_repository(root)
-        port, *ports = free_port(), free_port(), free_port()
+        ports = free_port(), free_port()
         units = Units(root)
-        running = Site(root, f"http://{LOOPBACK}:{port}", (ports[0], ports[1]), units, str(root / "bin"))
+        running = Site(root, stack.enter_context(proxy(root, ports)), ports, units, str(root / "bin"))
         stack.enter_context(fake_systemd(root / "bin", units))
         running.deploy(OLD)
-        stack.enter_context(caddy(root, port, running.ports))
         yield running
 
 
@@ -176,17 +149,16 @@ def load_of(load: Load, players: list[SignedInPlayer], code: str, rate: int) -> 
         assert load.answers == Counter({202: submitted.result(120)})
 
 
+@needs_caddy
 def test_stop_of_a_web_process_behind_a_proxy_fails_no_request(app: Any, conn: Any, tmp_path: Path) -> None:
     ada = sign_in(app, conn)
     code = code_text(conn, make_code(conn, make_staff(app, conn).org_id, per_player_limit=None))
-    port = free_port()
     with (
         serving_process(tmp_path / "first.log", SHUTDOWN_NOTICE_SECONDS="2") as (first, process),
         serving_process(tmp_path / "second.log") as (second, _),
-        caddy(tmp_path, port, (first, second)),
+        caddy(tmp_path, (first, second)) as url,
         ExitStack() as stack,
     ):
-        url = f"http://{LOOPBACK}:{port}"
         followers = [stack.enter_context(Follower(url, f"/ws/{ada.id}", ada)) for _ in range(4)]
 
         with load_of(Load(url), [ada], code, rate=20):
@@ -202,10 +174,17 @@ def test_stop_of_a_web_process_behind_a_proxy_fails_no_request(app: Any, conn: A
 
 
 @pytest.mark.long
-def test_deployment_under_200_scans_per_second_loses_no_request(app: Any, conn: Any) -> None:
+@pytest.mark.parametrize(
+    "proxy", [pytest.param(caddy, marks=needs_caddy), pytest.param(nginx, marks=needs_nginx)], ids=["caddy", "nginx"]
+)
+def test_deployment_under_200_scans_per_second_loses_no_request(
+    app: Any, conn: Any, proxy: Proxy, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    trust_certificate(monkeypatch, tmp_path)
+    monkeypatch.setenv("TRUSTED_PROXIES", "1")
     players = [sign_in(app, conn) for _ in range(20)]
     code = code_text(conn, make_code(conn, make_staff(app, conn).org_id, per_player_limit=None))
-    with site() as running, ExitStack() as stack:
+    with site(proxy) as running, ExitStack() as stack:
         load = Load(running.url, threads=32)
         followers = [
             (player, stack.enter_context(Follower(running.url, f"/ws/{player.id}", player))) for player in players

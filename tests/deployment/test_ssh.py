@@ -4,7 +4,6 @@ import getpass
 import os
 import re
 import shutil
-import socket
 import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -19,6 +18,7 @@ from script.stack.ports import LOOPBACK, free_port
 from script.stack.process import Command
 from script.stack.running_server import CHECKOUT
 from tests.deployment.machine import NEW, OLD, Machine, Make
+from tests.deployment.proxies import is_open
 from tests.support.polling import eventually
 
 SSHD = shutil.which("sshd", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -121,11 +121,6 @@ Subsystem sftp internal-sftp
     finally:
         process.terminate()
         process.wait(30)
-
-
-def is_open(port: int) -> bool:
-    with socket.socket() as connection:
-        return connection.connect_ex((LOOPBACK, port)) == 0
 
 
 @pytest.mark.long
