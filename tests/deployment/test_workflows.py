@@ -75,6 +75,12 @@ def assert_pinned(job: dict[str, Any]) -> None:
             assert step["with"]["persist-credentials"] is False
 
 
+def test_deployment_of_a_release_gets_the_secrets_of_its_environment() -> None:
+    """Without this, they are empty in a called workflow, also if its job names the environment."""
+    called = yaml.safe_load((CHECKOUT / ".github/workflows/release.yml").read_text())["jobs"]["deploy"]
+    assert called["secrets"] == "inherit"
+
+
 def test_host_keys_are_pinned() -> None:
     text = (CHECKOUT / ".github/workflows/deploy.yml").read_text()
     assert "StrictHostKeyChecking=yes" in text
@@ -101,3 +107,21 @@ def test_commits_since_the_last_release_determine_the_version(tmp_path: Path) ->
         run(*git, "commit", "--quiet", "--allow-empty", "-m", message)
         versions.append(run("semantic-release", "--noop", "version", "--print"))
     assert versions == ["1.4.1", "1.4.2", "1.5.0", "2.0.0"]
+
+    run(*git, "config", "user.name", "test")
+    run(*git, "config", "user.email", "test@example.org")
+    run("semantic-release", "version", "--no-push", "--no-vcs-release")
+
+    assert run("git", "tag", "--points-at", "HEAD") == "v2.0.0"
+    assert run("git", "log", "-1", "--format=%s") == "chore(release): 2.0.0"
+    assert run("git", "diff", "--name-only", "HEAD~1").split() == [
+        "CHANGELOG.md",
+        "kubernetes/overlays/production/kustomization.yaml",
+        "shared/version.py",
+    ]
+    assert '__version__ = "2.0.0"' in (tmp_path / "shared/version.py").read_text()
+    changelog = (tmp_path / "CHANGELOG.md").read_text()
+    released, _, earlier = changelog.partition("\n## Unreleased\n")
+    assert all(part in released for part in ("## v2.0.0 (", "### Features", "**codes**: Mend"))
+    assert "Check more" not in released
+    assert earlier
