@@ -36,7 +36,6 @@ print((time.process_time() - started) / calls * 1e6)
 
 def main(scale: float = 1.0) -> list[Table]:
     """Measure groups of rounds with and without metrics, after one group to warm up."""
-    seconds = SECONDS * scale
     with stack(seed) as where:
         requests = scan_requests(sign_in(), "/scan")
         with serving(where.data, "web", "bench.metrics_web:create_app()") as port:
@@ -45,10 +44,10 @@ def main(scale: float = 1.0) -> list[Table]:
                 """Return the requests per second, and the CPU time of the server for each, in milliseconds."""
                 switch(port, path)
                 before = cpu_seconds(port)
-                rate = saturate(port, requests, connections=CONNECTIONS, seconds=seconds)
-                return rate, 1_000 * (cpu_seconds(port) - before) / max(1.0, rate * seconds)
+                rate = saturate(port, requests, connections=CONNECTIONS, seconds=SECONDS)
+                return rate, 1_000 * (cpu_seconds(port) - before) / max(1.0, rate * SECONDS)
 
-            _, *groups = [[accept(path) for path in ORDER] for _ in range(1 + GROUPS)]
+            _, *groups = [[accept(path) for path in ORDER] for _ in range(1 + scaled(GROUPS, scale, minimum=3))]
     rates, times = ([means([figures[kind] for figures in group]) for group in groups] for kind in (0, 1))
     observe = partial(observe_us, scaled(CALLS, scale))
     values = [(observe(is_shared=True), observe(is_shared=False)) for _ in repeat(None, 3)]

@@ -10,7 +10,7 @@ from typing import Any
 from flask import Flask
 
 from shared.infra import metrics
-from shared.infra.metrics import Counter, Gauge, Histogram
+from shared.infra.metrics import Counter, Gauge, Histogram, observe_all
 from web.app import create_app as create_web
 from web.http import request_metrics
 
@@ -47,6 +47,8 @@ class Switch:
 
     def turn(self, *, is_on: bool) -> None:
         metrics.flush()
+        recording: Callable[..., None] = observe_all if is_on else nothing
+        metrics.observe_all = recording
         for (kind, name), method in (self._on if is_on else self._off).items():
             setattr(kind, name, method)
         for hooks, complete in zip(self._hooks, self._all, strict=True):

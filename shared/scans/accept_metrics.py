@@ -12,6 +12,7 @@ ACCEPTED = Counter(
 def record(accepted: int, repeated: int, *, by_key: bool) -> None:
     """Count scans that were stored, and those whose nonce was stored before."""
     by = "key" if by_key else "player"
-    for answer, count in (("accepted", accepted), ("repeated", repeated)):
-        if count:
-            defer(ACCEPTED, (by, answer), count)
+    if accepted:
+        defer(ACCEPTED, (by, "accepted"), accepted)
+    if repeated:
+        defer(ACCEPTED, (by, "repeated"), repeated)

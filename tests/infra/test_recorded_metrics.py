@@ -13,7 +13,7 @@ import dramatiq
 import pytest
 import redis
 from dramatiq.broker import MessageProxy
-from prometheus_client import REGISTRY
+from prometheus_client import REGISTRY, Histogram
 
 from shared.infra import cache, message_sender, metrics
 from shared.infra.broker import BrokerUnavailable
@@ -61,6 +61,16 @@ def test_deferred_values_are_recorded_by_a_flush_or_after_many() -> None:
     for _ in range(metrics.MAX_DEFERRED):
         metrics.defer(message_sender.SENDS, tuple(labels.values()), 1)
     assert recorded() == 2 + metrics.MAX_DEFERRED
+
+
+def test_values_observed_together_are_in_the_same_buckets() -> None:
+    values, bounds = (0, 0.5, 1, 1.5, 2, 2, 99), (1, 2, 3)
+    together, apart = (Histogram("seconds", "Seconds.", buckets=bounds, registry=None) for _ in range(2))
+    metrics.observe_all(together, values)
+    for value in values:
+        apart.observe(value)
+    (one,), (other,) = together.collect(), apart.collect()
+    assert [sample[:3] for sample in one.samples] == [sample[:3] for sample in other.samples]
 
 
 def test_leader_is_one_while_it_leads(clean: None) -> None:

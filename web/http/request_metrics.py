@@ -4,14 +4,14 @@ import time
 
 from flask import Flask, Request, Response, request
 
-from shared.infra.metrics import Counter, Gauge, Histogram, defer
+from shared.infra.metrics import Counter, Gauge, Histogram, defer, set_at_flush
 
 SECONDS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
 METHODS = {"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"}
 NO_ROUTE = "none"
 OTHER_METHOD = "other"
-STARTED = "waymark.started"
-"""In the environment of a request: when it started."""
+_started: dict[int, float] = {}
+"""When each request that is handled now has started, by the id of its environment."""
 
 REQUESTS = Counter(
     "waymark_http_requests_total", "Responses, by route, method and status.", ("route", "method", "status")
@@ -27,6 +27,7 @@ IN_PROGRESS = Gauge(
     "Requests that are handled now, without WebSockets.",
     multiprocess_mode="livesum",
 )
+set_at_flush(IN_PROGRESS, lambda: len(_started))
 
 
 def init_app(app: Flask) -> None:
@@ -35,8 +36,7 @@ def init_app(app: Flask) -> None:
 
     @app.before_request
     def start_measurement() -> None:
-        request.environ[STARTED] = time.perf_counter()
-        defer(IN_PROGRESS, (), 1)
+        _started[id(request.environ)] = time.perf_counter()
 
     @app.after_request
     def measure(response: Response) -> Response:
@@ -45,7 +45,7 @@ def init_app(app: Flask) -> None:
         method = handled.method if handled.method in METHODS else OTHER_METHOD
         route = handled.url_rule.rule if handled.url_rule is not None else NO_ROUTE
         defer(REQUESTS, (route, method, str(response.status_code)), 1)
-        if (started := handled.environ.get(STARTED)) is not None:
+        if (started := _started.get(id(handled.environ))) is not None:
             defer(DURATION, (route, method), time.perf_counter() - started)
         return response
 
@@ -54,5 +54,4 @@ def init_app(app: Flask) -> None:
 
 def end_measurement() -> None:
     """Stop measuring the current request. A WebSocket does so when it opens, because it stays open for hours."""
-    if request.environ.pop(STARTED, None) is not None:
-        defer(IN_PROGRESS, (), -1)
+    _started.pop(id(request.environ), None)
