@@ -54,7 +54,8 @@ def restore(directory: Path, url: str, *, jobs: int = JOBS, report: Report = ign
         conn.execute("ANALYZE")
         with conn.transaction():
             conn.execute(
-                "INSERT INTO alembic_version (version_num) VALUES (%(migration)s)", {"migration": restored.migration}
+                "INSERT INTO alembic_version (version_num) VALUES (%(migration)s) ON CONFLICT DO NOTHING",
+                {"migration": restored.migration},
             )
             measured = manifest.measure(conn)
             if measured != restored.contents:
