@@ -7,10 +7,11 @@ import pytest
 
 from shared.analytics import rebuild
 from shared.infra.db import Conn
+from shared.organizations import store as organizations
 from tests.analytics.expected_rollups import counted, rolled_up
 from tests.analytics.factories import NOON, correct, rebuild_all, roll_up, settle, visit
 from tests.support.command_line import error_of, waymark
-from tests.support.factories import make_code, make_org, make_player, number_events
+from tests.support.factories import code_text, make_code, make_org, make_player, number_events
 from workers import analytics
 
 STATUSES = ("success", "failure", "held", "annulled")
@@ -57,12 +58,17 @@ def test_rebuilding_one_code_leaves_the_others_alone(conn: Conn) -> None:
     before = rolled_up(conn)
     conn.execute("UPDATE scan_rollup_daily SET count = 100")
 
-    waymark("analytics", "rebuild", "--code", codes[0])
+    waymark("analytics", "rebuild", "--code", code_text(conn, codes[0]))
 
     after = rolled_up(conn)
     assert {key[0] for key, row in after["scan_rollup_daily"].items() if row[0] == 100} == {codes[1], org}
-    waymark("analytics", "rebuild", "--all")
+    waymark("analytics", "rebuild", "--org", organizations.get_slug(conn, org))
     assert rolled_up(conn) == before
+    for subject in (("--code", codes[0]), ("--org", org), ("--all",)):
+        waymark("analytics", "rebuild", *subject)
+    assert rolled_up(conn) == before
+    assert error_of("analytics", "rebuild", "--org", player) == f"No organization {player}"
+    assert error_of("analytics", "rebuild", "--code", "unknown") == "No code unknown"
 
 
 def test_a_rebuild_counts_up_to_the_log_position(conn: Conn, monkeypatch: pytest.MonkeyPatch) -> None:

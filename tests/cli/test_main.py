@@ -37,6 +37,7 @@ def test_process_exits_with_a_status_and_prints_errors_on_stderr(conn: Conn) -> 
     assert (again.returncode, again.stdout, again.stderr.count("\n")) == (1, "", 1)
     assert "taken" in again.stderr
     assert start("users", "create").returncode == 2
+    assert "The prompt needs a terminal" in start("repl", stdin="users list\n").stderr
 
 
 def test_unexpected_error_is_a_sentence(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

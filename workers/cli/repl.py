@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
@@ -35,6 +36,9 @@ def repl(ctx: click.Context) -> None:
 
     Tab completes names, and arrow keys recall earlier lines. `help` lists the commands. Ctrl-D ends it.
     """
+    if not sys.stdin.isatty():
+        # It would stop at an empty line, and end with 0 after errors.
+        raise CommandError("The prompt needs a terminal. In a script, run `waymark COMMAND` for each command.")
     # It looks at standard input when it is imported.
     from click_repl import repl as read_commands
 
