@@ -17,7 +17,14 @@ fetch() {
     git -C "$checkout" fetch --quiet --tags origin 9>&- || return 1
     check_out "$1" || return 1
     compose pull --quiet --policy missing release || return 1
-    [ -n "${WAYMARK_REPOSITORY-}" ] || return 0
+    [ -z "${WAYMARK_REPOSITORY-}" ] || verify || return 1
+    # All that follows needs the stores. They run already, except before the first deployment.
+    stores=$(compose config --services | grep -Ex 'postgres|redis|rabbitmq|pgbouncer') || return 1
+    # shellcheck disable=SC2086
+    compose up --detach --no-recreate --no-build --wait --wait-timeout 180 $stores
+}
+
+verify() {
     image=$(compose config --images release | head -n 1) || return 1
     digest=$(docker image inspect --format '{{index .RepoDigests 0}}' "$image") || return 1
     gh attestation verify "oci://$digest" --repo "$WAYMARK_REPOSITORY"

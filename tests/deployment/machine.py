@@ -13,7 +13,7 @@ TOOLS = ("git", "docker", "gh", "systemctl", "systemd-run", "curl", "find")
 FAKE = """#!/bin/sh
 line="${0##*/} $*"
 echo "$WAYMARK_VERSION $line" | sed 's/^ //' >> "$DEPLOY_TEST/calls"
-case $line in
+case "$line;" in
 *"$DEPLOY_TEST_FAILURE"*)
     # Only the first time: what returns to the earlier release works.
     if [ ! -e "$DEPLOY_TEST/failed" ]; then
@@ -26,6 +26,8 @@ case $line in
 *shared.infra.health*) case "$WAYMARK_VERSION $line" in *1.1.0*) [ -e "$DEPLOY_TEST/migrated" ] || exit 1 ;; esac ;;
 *"-T release" | *"-m migrations") touch "$DEPLOY_TEST/migrated" ;;
 git*archive*) tar -c -f "$5" -C "$DEPLOY_TEST/files" . ;;
+docker*"config --services"*) printf 'web-a\nredis\npostgres\nproxy\n' ;;
+docker*" up "*" redis postgres") ;;
 docker*" up "*--wait*) for last; do :; done; echo "v$WAYMARK_VERSION" > "$DEPLOY_TEST/running/$last" ;;
 systemctl*restart*) for last; do :; done; readlink "$WAYMARK_ROOT/current" > "$DEPLOY_TEST/running/$last" ;;
 docker*"config --images"*) echo example/waymark ;;
@@ -64,7 +66,7 @@ class Machine:
         return ["sh", str(self.home / "root/repository/script/deploy"), *arguments]
 
     def environment(self, failure: str = "no such line", **others: str) -> dict[str, str]:
-        """failure: a part of the command that fails, or gets DEPLOY_TEST_SIGNAL together with the script."""
+        """failure: a part of the command that fails, or gets DEPLOY_TEST_SIGNAL as the script does. `;` ends it."""
         return {
             "PATH": f"{self.home / 'bin'}:{os.environ['PATH']}",
             "WAYMARK_DEPLOY_WITH": self.kind,

@@ -22,6 +22,8 @@ def test_compose_replaces_one_container_after_the_other(machine: Make) -> None:
         f"git {repository} fetch --quiet --tags origin",
         f"git {repository} checkout --quiet --detach refs/tags/v1.1.0",
         "1.1.0 docker compose pull --quiet --policy missing release",
+        "1.1.0 docker compose config --services",
+        "1.1.0 docker compose up --detach --no-recreate --no-build --wait --wait-timeout 180 redis postgres",
         f"1.1.0 {run} --no-deps release python -m shared.infra.health --only postgresql,migrations",
         f"1.0.0 {run} --no-deps release python -m workers.cli backup --if-configured",
         f"1.1.0 {run} release",
@@ -62,8 +64,8 @@ def test_systemd_replaces_one_unit_after_the_other(machine: Make) -> None:
 
 STEPS = {
     "compose": [
-        "fetch", "checkout", "pull", "inspect", "attestation", "cli backup", "-T release", *PROCESSES["compose"],
-        "smoke http://web-a", "smoke http://web-b",
+        "fetch", "checkout", "pull", "inspect", "attestation", "redis postgres", "cli backup", "-T release",
+        *PROCESSES["compose"], "smoke http://web-a", "smoke http://web-b",
     ],
     "systemd": [
         "fetch", "archive", "cli backup", "-m migrations", *PROCESSES["systemd"],
@@ -103,7 +105,7 @@ def test_no_backup_is_made_without_need(machine: Make, kind: str) -> None:
 
 
 CRASHES = {
-    "compose": ["pull", "-T release", "web-b", "relay", "smoke http://web-b", "--no-recreate"],
+    "compose": ["pull", "-T release", "web-b", "relay", "smoke http://web-b", "--no-build;"],
     "systemd": ["archive", "-m migrations", "8002", "relay", "smoke http://127.0.0.1:8002"],
 }
 
@@ -127,7 +129,7 @@ def test_deployment_after_a_crash(machine: Make, kind: str, step: str) -> None:
     assert host.runs(NEW)
     assert host.history[-1] == NEW
     assert not (host.home / "root/deploying").exists()
-    assert bool(back) == (step not in ("pull", "archive", "--no-recreate"))
+    assert bool(back) == (step not in ("pull", "archive", "--no-build;"))
 
 
 def test_failure_after_a_crash_returns_every_process(machine: Make) -> None:
@@ -170,7 +172,7 @@ def test_lost_connection_does_not_end_the_deployment(machine: Make) -> None:
 def test_processes_that_do_not_start_again_are_named(machine: Make) -> None:
     host = machine("compose")
     broken = host.home / "bin/docker"
-    broken.write_text('#!/bin/sh\ncase $* in *" worker") exit 1 ;; esac\n')
+    broken.write_text('#!/bin/sh\ncase $* in *--services) echo redis ;; *" worker") exit 1 ;; esac\n')
 
     done = host.deploy(NEW)
 
