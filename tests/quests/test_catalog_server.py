@@ -242,7 +242,9 @@ def test_changing_a_shared_reward_names_the_other_quests(conn: Conn, tmp_path: P
 def test_activating_an_unsuitable_quest_fails(conn: Conn, name: str, slug: str) -> None:
     server.load_default_quests()
     make_org(conn, "dam")
-    assert error_of("quests", "activate", name, slug).startswith(("No organization ", "No quest "))
+    assert error_of("quests", "activate", name, slug).startswith(
+        ("No organization ", "No quest ", "Scans do not advance ")
+    )
 
 
 LOAD = ("quests", "load", yaml_loader.DEFAULT_QUESTS)

@@ -530,8 +530,9 @@ def test_file_with_the_name_of_an_organizations_quest_is_not_loaded(
     message = f"quests.1: name: harbor-trail is a quest of the organization {slug[0]}."
     assert error_of("quests", "load", file) == f"{file} was not loaded.\n{message}"
     assert [(quest.name, quest.item) for quest in definitions.list_all(conn)] == [("harbor-trail", "badge")]
-    refused = "No quest harbor-trail of the operator that scans advance"
+    refused = f"harbor-trail is a quest of the organization {slug[0]}, whose members activate it"
     assert error_of("quests", "deactivate", "harbor-trail") == refused
+    assert error_of("quests", "deactivate", "unknown") == "No quest unknown"
 
 
 def test_default_quests_are_loaded_beside_quests_of_organizations(client: Any, conn: Conn, staff: Staff) -> None:

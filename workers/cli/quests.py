@@ -10,6 +10,7 @@ from shared.audit import store as audit
 from shared.audit.store import OPERATOR
 from shared.errors import FieldError
 from shared.infra import db
+from shared.infra.db import Conn
 from shared.infra.signals import stopping_on_signals
 from shared.quests import definitions, rewards, yaml_loader
 from shared.quests.replay import BATCH
@@ -108,9 +109,17 @@ def set_organization(name: str, slug: str | None) -> None:
     with db.transaction() as conn:
         org_id = None if slug is None else find_organization(conn, slug)
         if not definitions.set_organization(conn, name, org_id):
-            raise CommandError(f"No quest {name} that scans advance: see `waymark quests list`")
+            raise CommandError(_refusal(conn, name))
         action = "quest.deactivated" if org_id is None else "quest.activated"
         audit.record(conn, OPERATOR, action, org_id=org_id, object_id=name)
+
+
+def _refusal(conn: Conn, name: str) -> str:
+    for _, slug in definitions.names_of_organizations(conn, [name]):
+        return f"{name} is a quest of the organization {slug}, whose members activate it"
+    if definitions.find(conn, name) is None:
+        return f"No quest {name}"
+    return f"Scans do not advance {name}: see the column By scans of `waymark quests list`"
 
 
 @quests.command()
