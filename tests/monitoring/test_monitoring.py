@@ -102,9 +102,13 @@ def test_outdated_dashboard_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 
 @needs_promtool
-def test_rules_fire_and_stay_silent_as_expected() -> None:
-    """Its input has a firing and a silent case of each alert. The same command accepts the configuration."""
-    promtool("check", "config", "--syntax-only", str(MONITORING / "prometheus.yml"))
+def test_rules_fire_and_stay_silent_as_expected(tmp_path: Path) -> None:
+    """Its input has a firing and a silent case of each alert. The same command accepts the configurations."""
+    page = (CHECKOUT / "docs" / "monitoring.md").read_text()
+    (documented,) = re.findall(r"prometheus\.yml <<END\n(.*?)\nEND\n", page, re.DOTALL)
+    (tmp_path / "prometheus.yml").write_text(documented)
+    for config in (MONITORING, CHECKOUT / "deploy", tmp_path):
+        promtool("check", "config", "--syntax-only", str(config / "prometheus.yml"))
     promtool("check", "rules", *map(str, RULES))
     promtool("test", "rules", *map(str, sorted((MONITORING / "rules").glob("*_test.yml"))))
 
