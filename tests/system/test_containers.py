@@ -141,6 +141,31 @@ def test_only_the_proxy_is_published(services: dict[str, Any]) -> None:
     assert services["grafana"]["ports"] == ["127.0.0.1:3000:3000/tcp"]
 
 
+@needs_compose
+def test_prometheus_sends_the_token_of_the_metrics(tmp_path: Path) -> None:
+    """It reads the token from a file, which its container writes before it becomes Prometheus."""
+    services = yaml.safe_load(config(tmp_path, {**SECRETS, "METRICS_TOKEN": "a $b"}).stdout)["services"]
+    prometheus = services["prometheus"]
+    job = yaml.safe_load((CHECKOUT / "deploy/prometheus.yml").read_text())["scrape_configs"][0]
+    (tmp_path / "prometheus").write_text('#!/bin/sh\necho "$@"\n')
+    (tmp_path / "prometheus").chmod(0o755)
+    path = job["authorization"]["credentials_file"]
+    argv = [word.replace("$$", "$").replace(path, str(tmp_path / "token")) for word in prometheus["entrypoint"]]
+    token = prometheus["environment"]["METRICS_TOKEN"].replace("$$", "$")
+
+    done = subprocess.run(
+        [*argv, *prometheus["command"]],
+        env={"PATH": f"{tmp_path}:{os.environ['PATH']}", "METRICS_TOKEN": token},
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
+
+    assert done.stdout.split() == prometheus["command"], done.stderr
+    assert (tmp_path / "token").read_text() == "a $b"
+    assert (tmp_path / "token").stat().st_mode & 0o777 == 0o600
+
+
 @pytest.mark.skipif(shutil.which("caddy") is None, reason="caddy is not installed (apt-get install caddy)")
 def test_caddy_accepts_the_configuration_of_the_proxy(tmp_path: Path) -> None:
     environment = {"PATH": os.environ["PATH"], "HOME": str(tmp_path), "PUBLIC_URL": "https://quest.example.org"}
