@@ -51,6 +51,8 @@ ARGUMENTS = [
 ]
 PHONE, DESKTOP = {"width": 390, "height": 844}, {"width": 1280, "height": 800}
 DAM_SQUARE = {"latitude": 52.3731, "longitude": 4.8926, "accuracy": 8}
+PATIENCE = 60_000
+"""Milliseconds for what a page will show. It bounds a failure on a busy machine, and asserts no speed."""
 HARMLESS = ("net::ERR_ABORTED",)
 """Failures of requests that a page itself gave up, by leaving it."""
 

@@ -9,7 +9,7 @@ import pytest
 
 from script.stack import RunningServer, running_server
 from script.stack.running_server import CHECKOUT
-from tests.pages.browsers import DESKTOP, HAS_CHROMIUM, PHONE, Api, Complaints, chromium, watch
+from tests.pages.browsers import DESKTOP, HAS_CHROMIUM, PATIENCE, PHONE, Api, Complaints, chromium, watch
 from tests.system.processes import ENVIRONMENT
 
 CONFIGURATION = "web/gunicorn_conf.py"
@@ -94,6 +94,7 @@ def open_context(site: RunningServer, browser: Any, complaints: Complaints) -> I
             defaults = {**shape, "locale": "en-US", "service_workers": "block"}
             context = browser.new_context(**{"base_url": site.base_url, **defaults, **options})
             exits.callback(context.close)
+            context.set_default_timeout(PATIENCE)
             watch(context, complaints)
             return context
 

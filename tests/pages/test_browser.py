@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from script.stack.ports import LOOPBACK
+from tests.pages.browsers import PATIENCE
 from tests.support.callers import Staff
 from tests.support.gunicorn_server import serving
 
@@ -55,6 +56,7 @@ def stage(browser: Any, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tu
 def test_documentation_works_under_its_policy(stage: tuple[Any, str, str, str]) -> None:
     browser, waymark, *_ = stage
     page = browser.new_page()
+    page.set_default_timeout(PATIENCE)
     complaints: list[str] = []
     page.on("console", lambda values: complaints.append(values.text) if values.type == "error" else None)
     page.on("pageerror", lambda error: complaints.append(str(error)))
