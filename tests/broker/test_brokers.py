@@ -12,6 +12,7 @@ import pytest
 from dramatiq.errors import ConnectionClosed
 
 from script.stack.ports import LOOPBACK, free_port
+from shared.infra import broker as brokers
 from shared.infra import health, message_sender
 from shared.infra import rabbitmq as rabbitmq_broker
 from shared.infra import redis as redises
@@ -253,6 +254,21 @@ def test_waymark_doctor_finds_a_queue_that_no_worker_reads(consuming: Brokers) -
     consumer = consumer_of(consuming(), "scans")
     take(consumer)
     assert not is_waiting(ScansPending())
+
+
+@needs_rabbitmq
+@pytest.mark.long
+def test_certificate_of_rabbitmq_must_be_trusted(
+    rabbitmq: RabbitServer, clean: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with broker_at(rabbitmq.tls_url):
+        with pytest.raises(BrokerUnavailable, match="certificate"):
+            send(ScansPending())
+        monkeypatch.setenv("SSL_CERT_FILE", str(rabbitmq.host.certificate))
+        broker().close()
+        brokers.broker.reset()
+        send(ScansPending())
+        assert take(consumer_of(make_broker([], EarlyAckBroker), "scans")).actor_name == "ScansPending"
 
 
 @needs_rabbitmq

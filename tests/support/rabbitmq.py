@@ -17,6 +17,7 @@ from script.stack.files import kept_secret, private_directory, temporary_directo
 from script.stack.ports import LOOPBACK, free_port
 from script.stack.process import Account, Command, kill_group
 from shared.messages import Message
+from tests.support.certificates import self_signed_certificate
 
 PROGRAMS = Path("/usr/lib/rabbitmq/bin")
 needs_rabbitmq = pytest.mark.skipif(
@@ -28,6 +29,10 @@ QUEUES = {message.queue for message in Message.__subclasses__()}
 
 CONFIG = """
 listeners.tcp.1 = {address}:{port}
+listeners.ssl.1 = {address}:{tls_port}
+ssl_options.cacertfile = {certificate}
+ssl_options.certfile = {certificate}
+ssl_options.keyfile = {certificate}
 default_user = waymark
 default_pass = {password}
 loopback_users = none
@@ -47,8 +52,10 @@ class ErlangHost:
         self.home, self.mapper_port = home, free_port()
         self.account = Account.nobody() if os.geteuid() == 0 else None
         self.password = kept_secret(home / "password")
+        self.certificate = self_signed_certificate(home)
         if self.account:
-            os.chown(home, self.account.uid, self.account.gid)
+            for each in (home, self.certificate):
+                os.chown(each, self.account.uid, self.account.gid)
         mapper = Command(
             (shutil.which("epmd") or "epmd", "-address", LOOPBACK, "-port", str(self.mapper_port)),
             account=self.account,
@@ -79,11 +86,15 @@ class RabbitServer(EmbeddedStore):
     def __init__(self, host: ErlangHost, node: str, first: str) -> None:
         self.host, self.node, self._first = host, f"{node}@localhost", f"{first}@localhost"
         self.data = host.home / node
-        self.port, self._distribution_port = free_port(), free_port()
+        self.port, self.tls_port, self._distribution_port = free_port(), free_port(), free_port()
 
     @property
     def url(self) -> str:
         return self.url_of("%2F")
+
+    @property
+    def tls_url(self) -> str:
+        return self.url.replace("amqp:", "amqps:").replace(str(self.port), str(self.tls_port))
 
     def url_of(self, virtual_host: str) -> str:
         return f"amqp://waymark:{self.host.password}@{LOOPBACK}:{self.port}/{virtual_host}"
@@ -92,7 +103,14 @@ class RabbitServer(EmbeddedStore):
         private_directory(self.data)
         (self.data / "plugins").write_text("[].")
         (self.data / "rabbitmq.conf").write_text(
-            CONFIG.format(address=LOOPBACK, port=self.port, password=self.host.password, first=self._first)
+            CONFIG.format(
+                address=LOOPBACK,
+                port=self.port,
+                tls_port=self.tls_port,
+                certificate=self.host.certificate,
+                password=self.host.password,
+                first=self._first,
+            )
         )
         if self.host.account:
             os.chown(self.data, self.host.account.uid, self.host.account.gid)
