@@ -41,6 +41,9 @@ def send(message: Message) -> None:
 
     Raise BrokerUnavailable if that failed.
     """
+    if not settings().broker_is_redis_url:
+        # First, because a broker that hangs delays its message. While Redis is unavailable, this returns soon.
+        try_redis(add_wakeup)
     try:
         if settings().uses_rabbitmq:
             broker().enqueue(_queued(message))
@@ -48,9 +51,6 @@ def send(message: Message) -> None:
             _send_through_redis(message)
     except ERRORS as error:
         raise BrokerUnavailable(str(error) or type(error).__name__) from error
-    if not settings().broker_is_redis_url:
-        # While Redis is unavailable, this returns soon: it must not delay the messages of RabbitMQ.
-        try_redis(add_wakeup)
 
 
 def _send_through_redis(message: Message) -> None:
