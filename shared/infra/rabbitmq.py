@@ -2,7 +2,8 @@
 
 import logging
 import threading
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
@@ -12,7 +13,7 @@ from dramatiq.brokers.rabbitmq import RabbitmqBroker
 from dramatiq.errors import ConnectionClosed
 from dramatiq.middleware import Middleware
 from pika.adapters.utils.connection_workflow import AMQPConnectorException
-from pika.exceptions import AMQPError, ChannelClosedByBroker, UnroutableError
+from pika.exceptions import AMQPConnectionError, AMQPError, ChannelClosedByBroker, UnroutableError
 
 from shared.settings import settings
 
@@ -32,6 +33,7 @@ CONNECTION = {
 # A server that does not answer is not an AMQPError. pika asserts what a connection that was cut does not fulfill.
 ERRORS = (AMQPError, AMQPConnectorException, AssertionError, OSError)
 
+ANSWER_SECONDS = 5.0
 CLOSE_SECONDS = 2.0
 
 QUEUE = {"x-max-length": 1_000, "x-overflow": "drop-head", "x-message-ttl": 300_000}
@@ -81,16 +83,17 @@ class AmqpBroker(RabbitmqBroker):
         self.emit_before("enqueue", message, delay)
         for attempt in ("first", "last"):
             try:
-                if message.queue_name in self.queues_pending:
-                    self._declare_queue(message.queue_name)
-                    self.queues_pending.discard(message.queue_name)
-                self.channel.basic_publish(
-                    exchange="",
-                    routing_key=message.queue_name,
-                    body=message.encode(),
-                    properties=pika.BasicProperties(delivery_mode=2),
-                    mandatory=True,
-                )
+                with answering(self.connection):
+                    if message.queue_name in self.queues_pending:
+                        self._declare_queue(message.queue_name)
+                        self.queues_pending.discard(message.queue_name)
+                    self.channel.basic_publish(
+                        exchange="",
+                        routing_key=message.queue_name,
+                        body=message.encode(),
+                        properties=pika.BasicProperties(delivery_mode=2),
+                        mandatory=True,
+                    )
                 break
             except ERRORS as error:
                 if isinstance(error, UnroutableError):
@@ -113,7 +116,8 @@ class AmqpBroker(RabbitmqBroker):
     def count_consumers(self, queue_name: str) -> int:
         """Return the number of consumers of a queue, 0 if there is no such queue. Raise ConnectionClosed."""
         try:
-            return int(self.channel.queue_declare(queue_name, passive=True).method.consumer_count)
+            with answering(self.connection):
+                return int(self.channel.queue_declare(queue_name, passive=True).method.consumer_count)
         except ChannelClosedByBroker:
             del self.connection
             return 0
@@ -132,6 +136,22 @@ class AmqpBroker(RabbitmqBroker):
             pika.BlockingConnection(self.parameters).close()
         except ERRORS as error:
             raise ConnectionClosed(error) from None
+
+
+@contextmanager
+def answering(connection: pika.BlockingConnection) -> Iterator[None]:
+    """End the connection if the body waits longer than five seconds. The body then raises AMQPConnectionError.
+
+    pika waits for a confirmation without limit, while heartbeats succeed. A queue whose nodes are in the minority
+    confirms nothing.
+    """
+    connected = connection._impl
+    silent = AMQPConnectionError(f"no answer within {ANSWER_SECONDS:.0f} seconds")
+    timer = connected._adapter_call_later(ANSWER_SECONDS, lambda: connected._terminate_stream(silent))
+    try:
+        yield
+    finally:
+        connected._adapter_remove_timeout(timer)
 
 
 def close(connection: pika.BlockingConnection) -> None:

@@ -215,6 +215,22 @@ def test_idle_sender_attends_to_its_connection(
     assert eventually(lambda: not broker().connections)
 
 
+@needs_rabbitmq
+@pytest.mark.long
+def test_message_that_is_never_confirmed_raises_one_error(
+    rabbitmq: RabbitServer, clean: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a queue whose nodes are in the minority. Without heartbeats, pika would wait forever."""
+    for timeout in ("socket_timeout", "stack_timeout"):
+        monkeypatch.setitem(rabbitmq_broker.CONNECTION, timeout, "0.5")
+    monkeypatch.setattr(rabbitmq_broker, "ANSWER_SECONDS", 0.5)
+    with broker_at(f"{rabbitmq.url}?heartbeat=0"):
+        send(ScansPending())
+        with halted(rabbitmq.pids), pytest.raises(BrokerUnavailable):
+            send(ScansPending())
+        send(ScansPending())
+
+
 @pytest.mark.parametrize("kind", [RABBITMQ], indirect=True)
 def test_process_ends_while_rabbitmq_hangs(
     kind: str, consuming: Brokers, rabbitmq: RabbitServer, monkeypatch: pytest.MonkeyPatch
