@@ -2,6 +2,7 @@
 
 import shutil
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,13 @@ def test_halted_master_loses_no_scan(stage: Stage, cluster: SentinelCluster) -> 
     """It accepts connections and never answers. When it continues, it takes itself for the master at first."""
     with stage.followed() as (player, organization):
         old = cluster.master_port()
-        with stage.load.under_way(stage.game.scans(600)):
-            stage.load.until_accepted(100)
-            with halted([cluster.nodes[old].process.pid]):
-                cluster.await_failover(old)
+        with ExitStack() as halting:
+            with stage.load.under_way(stage.game.scans(600)):
                 stage.load.until_accepted(100)
-            cluster.await_replica(old)
+                halting.enter_context(halted([cluster.nodes[old].process.pid]))
+                cluster.await_failover(old)
+            stage.load.hand_in_all(stage.game.scans(100, seed=2))
+        cluster.await_replica(old)
         assert set(stage.load.answers) == {202}
         stage.assert_settled_once()
         stage.assert_heard_all(player, organization)
