@@ -92,8 +92,10 @@ class Server(StreamServer):  # type: ignore[misc]
 
     def close(self) -> None:
         """Take the connections that wait in the kernel, and close the port. Their clients may have sent a request."""
-        while not self.closed and not self.full() and (connection := self.do_read()):
-            self.do_handle(*connection)
+        # Such as too many open files: what is open is served all the same.
+        with suppress(OSError):
+            while not self.closed and not self.full() and (connection := self.do_read()):
+                self.do_handle(*connection)
         super().close()
 
 

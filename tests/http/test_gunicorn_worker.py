@@ -1,5 +1,6 @@
 """gunicorn's worker: deadlines of idle connections and of request heads."""
 
+import errno
 from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
@@ -92,3 +93,15 @@ def test_pipelined_requests_are_served(connect: Connect) -> None:
     client.sendall(2 * (REQUEST + b"body"))
 
     assert responses(client, 2)
+
+
+def test_port_is_closed_also_when_accepting_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail() -> None:
+        raise OSError(errno.EMFILE, "Too many open files")
+
+    server = gunicorn_worker.Server(("127.0.0.1", 0), handle=print)
+    server.start()
+    monkeypatch.setattr(server, "do_read", fail)
+    server.close()
+
+    assert server.closed
