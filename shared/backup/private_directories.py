@@ -47,6 +47,9 @@ def is_abandoned(directory: Path) -> bool:
         if directory.lstat().st_uid != os.getuid():
             return False
         age = time.time() - max(path.lstat().st_mtime for path in [directory, *directory.rglob("*")])
+        # Its process may be about to lock it.
+        if age <= START_SECONDS:
+            return False
         descriptor = os.open(directory, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
     except OSError:
         return False
@@ -58,4 +61,4 @@ def is_abandoned(directory: Path) -> bool:
         return age > ABANDONED_SECONDS
     finally:
         os.close(descriptor)
-    return age > START_SECONDS
+    return True

@@ -70,7 +70,7 @@ class DirectoryTarget:
             return sorted(
                 path.name
                 for path in (self._root.iterdir() if self._root.exists() else ())
-                if NAME_PATTERN.fullmatch(path.name) and (path / MANIFEST).exists()
+                if NAME_PATTERN.fullmatch(path.name) and _has_manifest(path)
             )
 
     def manifest(self, name: str) -> Manifest:
@@ -103,9 +103,17 @@ class DirectoryTarget:
     def delete_incomplete(self) -> None:
         with _translate_errors():
             for path in self._root.iterdir():
-                is_incomplete = NAME_PATTERN.fullmatch(path.name) and not (path / MANIFEST).exists()
+                is_incomplete = NAME_PATTERN.fullmatch(path.name) and not _has_manifest(path)
                 if is_incomplete and path.stat().st_mtime < time.time() - ABANDONED_SECONDS:
-                    shutil.rmtree(path)
+                    shutil.rmtree(path, ignore_errors=True)
+
+
+def _has_manifest(directory: Path) -> bool:
+    """Return whether a backup is complete. False for one that only another user can read."""
+    try:
+        return (directory / MANIFEST).exists()
+    except PermissionError:
+        return False
 
 
 class BucketTarget:

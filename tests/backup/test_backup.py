@@ -1,5 +1,7 @@
 """A backup restores to equal data; damage, another database and broken promises are found."""
 
+import errno
+import fcntl
 import hashlib
 import json
 import os
@@ -19,7 +21,7 @@ from shared.backup import clients, dump, invariants, manifest, operations_log, t
 from shared.backup.drill import drill, scratch_database
 from shared.backup.errors import BackupDamaged, BackupError
 from shared.backup.manifest import MANIFEST
-from shared.backup.private_directories import private_directory
+from shared.backup.private_directories import is_abandoned, private_directory
 from shared.backup.restore import restore
 from shared.backup.targets import BucketTarget, DirectoryTarget, Target, target_of
 from shared.infra import db
@@ -257,6 +259,24 @@ def test_targets_list_complete_backups(kind: str, created: Path, tmp_path: Path,
     assert dump.prune(target, keep=1, spared=published[1:2]) == []
 
 
+def test_backup_of_another_user_does_not_hide_the_others(
+    created: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    own, other = "waymark-20260101t000000z-00ff", "waymark-20260102t000000z-00ff"
+    shutil.copytree(created, tmp_path / own)
+    (tmp_path / other).mkdir()
+    exists = Path.exists
+
+    def may_read(path: Path) -> bool:
+        if path.parent.name == other:
+            raise PermissionError(errno.EACCES, "Permission denied")
+        return exists(path)
+
+    monkeypatch.setattr(Path, "exists", may_read)  # root may read everything
+
+    assert DirectoryTarget(tmp_path).names() == [own]
+
+
 @pytest.mark.parametrize("kind", ["directory", "bucket"])
 def test_rest_of_a_deleted_backup_is_deleted(
     kind: str, tmp_path: Path, request: Any, monkeypatch: pytest.MonkeyPatch
@@ -298,13 +318,16 @@ def test_failed_upload_leaves_nothing(bucket: Any, created: Path, monkeypatch: p
     assert list(bucket.list_files("failed/")) == []
 
 
-def test_only_drafts_of_crashed_processes_are_removed(tmp_path: Path) -> None:
+def test_only_drafts_of_crashed_processes_are_removed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     with private_directory(tmp_path, "draft-") as in_use:
         crashed, starting = tmp_path / "draft-crashed", tmp_path / "draft-starting"
         for path in (crashed, starting):
             path.mkdir()
         for path in (in_use, crashed):
             os.utime(path, (0, 0))
+        with monkeypatch.context() as patch:
+            patch.setattr(fcntl, "flock", lambda *_: pytest.fail("its process cannot lock it now"))
+            assert not is_abandoned(starting)
 
         with private_directory(tmp_path, "draft-") as draft:
             assert set(tmp_path.iterdir()) == {in_use, starting, draft}

@@ -12,10 +12,11 @@ import psycopg
 from shared.backup import drill as drills
 from shared.backup import dump, operations_log
 from shared.backup import restore as restores
-from shared.backup.errors import BackupDamaged
+from shared.backup.errors import BackupDamaged, BackupError
 from shared.backup.manifest import Manifest, read
 from shared.backup.targets import NAME_PATTERN, Target, target_of
 from shared.infra import db
+from shared.infra.storage.base import StorageError
 from shared.settings import settings
 from workers.cli.commands import Command, CommandError
 from workers.cli.output import report, say, show_rows
@@ -118,8 +119,8 @@ def _describe(place: Target, name: str) -> dict[str, object]:
     """Describe a backup by its manifest. One that cannot be read does not hide the others."""
     try:
         backup = place.manifest(name)
-    except BackupDamaged as damage:
-        return dict.fromkeys(COLUMNS) | {"name": name, "fault": str(damage)}
+    except (BackupError, StorageError, OSError) as error:
+        return dict.fromkeys(COLUMNS) | {"name": name, "fault": str(error)}
     values = (name, backup.created_at, sum(backup.rows.values()), backup.bytes, backup.server_version // 10_000, None)
     return dict(zip(COLUMNS, values, strict=True))
 
