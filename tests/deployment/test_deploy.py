@@ -145,7 +145,7 @@ def test_failure_after_a_crash_returns_every_process(machine: Make) -> None:
     assert host.runs(OLD)
 
 
-@pytest.mark.parametrize("sent", ["INT", "TERM", "HUP"])
+@pytest.mark.parametrize("sent", ["INT", "TERM"])
 def test_interrupted_deployment_returns_to_the_earlier_release(machine: Make, sent: str) -> None:
     host = machine("systemd")
     done = host.deploy(NEW, failure="waymark@relay", DEPLOY_TEST_SIGNAL=sent)
@@ -167,6 +167,18 @@ def test_lost_connection_does_not_end_the_deployment(machine: Make) -> None:
     assert deployment.returncode == 0
     assert host.runs(NEW)
     assert (host.home / "root/deploy.log").read_text().endswith(f"deploy: {NEW} is deployed\n")
+
+
+def test_lost_terminal_does_not_end_the_deployment(machine: Make) -> None:
+    host = machine("systemd")
+    with subprocess.Popen(host.command(NEW), env=host.environment(), stdout=subprocess.PIPE, text=True) as deployment:
+        assert deployment.stdout is not None
+        for line in deployment.stdout:
+            if "replace" in line:
+                deployment.send_signal(signal.SIGHUP)
+
+    assert deployment.returncode == 0
+    assert host.runs(NEW)
 
 
 def test_processes_that_do_not_start_again_are_named(machine: Make) -> None:
