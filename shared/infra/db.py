@@ -133,9 +133,10 @@ def pipelined_transaction() -> Iterator[Conn]:
 
 
 def after_commit(conn: Conn, call: Callable[[], None]) -> None:
-    """Call `call` once the transaction of this module that has the connection is committed, never if it is rolled back.
+    """Call `call` when the connection goes back to its pool, and only if no error ended its use.
 
-    In autocommit, call it now: the last statement was committed.
+    So the transactions of a connection are committed by then. In autocommit, call it now: the last statement was
+    committed.
     """
     is_pipelined = conn.pgconn.pipeline_status != PipelineStatus.OFF
     if is_pipelined or conn.info.transaction_status != TransactionStatus.IDLE:

@@ -1,7 +1,7 @@
 """A rebuild writes correct rows, whatever the old rows were, and during other changes."""
 
 from datetime import timedelta
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import pytest
 
@@ -49,8 +49,8 @@ def test_a_rebuild_writes_the_same_rows(conn: Conn) -> None:
 
 
 def test_rebuilding_one_code_leaves_the_others_alone(conn: Conn) -> None:
-    org, player = make_org(conn), make_player(conn)
-    codes = [make_code(conn, org), make_code(conn, org)]
+    org, player, text_like_an_id = make_org(conn), make_player(conn), str(uuid4())
+    codes = [make_code(conn, org), make_code(conn, org, code=text_like_an_id)]
     for code in codes:
         settle(conn, player, code)
         visit(conn, code)
@@ -64,7 +64,7 @@ def test_rebuilding_one_code_leaves_the_others_alone(conn: Conn) -> None:
     assert {key[0] for key, row in after["scan_rollup_daily"].items() if row[0] == 100} == {codes[1], org}
     waymark("analytics", "rebuild", "--org", organizations.get_slug(conn, org))
     assert rolled_up(conn) == before
-    for subject in (("--code", codes[0]), ("--org", org), ("--all",)):
+    for subject in (("--code", codes[0]), ("--code", text_like_an_id), ("--org", org), ("--all",)):
         waymark("analytics", "rebuild", *subject)
     assert rolled_up(conn) == before
     assert error_of("analytics", "rebuild", "--org", player) == f"No organization {player}"

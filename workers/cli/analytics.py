@@ -62,11 +62,11 @@ def _organization_id(conn: Conn, name: str) -> UUID:
 
 
 def _code(conn: Conn, name: str) -> RebuildTarget:
-    # A deleted code has scans, and is found by its id only.
+    # A deleted code has scans, and is found by its id only. The text of a code can look like an id.
     code_id = _as_id(name)
-    if code_id is None and (found := codes.find_by_code(conn, name)):
-        code_id = found.id
-    target = None if code_id is None else rebuilding.for_code(conn, code_id)
+    target = rebuilding.for_code(conn, code_id) if code_id else None
+    if target is None and (found := codes.find_by_code(conn, name)):
+        target = rebuilding.for_code(conn, found.id)
     if target is None:
         raise CommandError(f"No code {name}")
     return target

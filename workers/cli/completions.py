@@ -25,7 +25,7 @@ class Lookup:
         self._query = query
 
     def __call__(self, _ctx: click.Context, _param: click.Parameter, incomplete: str) -> list[str]:
-        """Return the values that begin with the text. None if PostgreSQL does not answer within a second."""
+        """Return the values that begin with the text. An empty list if PostgreSQL does not answer within a second."""
         if time.monotonic() < Lookup.paused_until:
             return []
         found: list[str] = []
