@@ -28,8 +28,13 @@ def url(game: Game, code: Any) -> str:
 
 
 def look(page: Any) -> str:
-    """Return the text of the code on the screen. Empty while none can be read."""
-    pixels = np.asarray(open_png(page.screenshot()).convert("L"))
+    """Return the text of the code on the screen. Empty while none can be read, or while the page loads itself again."""
+    from playwright.sync_api import Error
+
+    try:
+        pixels = np.asarray(open_png(page.screenshot()).convert("L"))
+    except Error:
+        return ""
     return "".join(barcode.text for barcode in zxingcpp.read_barcodes(pixels))
 
 

@@ -4,7 +4,7 @@ from shared.organizations import api_keys, store
 from shared.organizations.api_keys import NewApiKey
 from tests.security.attack import Attack, Scene, replaced
 from tests.support.command_line import run
-from workers.cli import output
+from workers.cli import tables
 
 ESCAPES = "\x1b]0;owned\x07\x1b[2J"
 
@@ -17,6 +17,6 @@ def controls_the_terminal(scene: Scene) -> bool:
 
 ATTACKS = [
     Attack(
-        "ANSI in a name at the command line", controls_the_terminal, replaced(output, "printable", lambda text: text)
+        "ANSI in a name at the command line", controls_the_terminal, replaced(tables, "printable", lambda text: text)
     ),
 ]

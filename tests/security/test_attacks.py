@@ -87,8 +87,9 @@ ELSEWHERE = {
     "idle sockets beyond the limit",
     "400 incomplete request heads",
     "a deployment key that sends another command, or an option, in place of a version",
+    "a tag that is an option of ssh on the runner, and a server with another host key",
 }
-"""Shown by real processes: test_idle_sockets.py, and test_slow_clients.py and test_deploy.py elsewhere."""
+"""Shown by real processes: test_idle_sockets.py, and test_slow_clients.py, test_deploy.py and test_ssh.py elsewhere."""
 
 
 def test_documented_attacks_equal_tested_attacks() -> None:
