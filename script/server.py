@@ -22,7 +22,7 @@ from script.stack.console import Console
 from script.stack.embedded_store import READY_WITHIN, EmbeddedStore, StoreError
 from script.stack.files import kept_secret, passable_directory, write_private
 from script.stack.orphans import MARK, stop_orphans
-from script.stack.ports import LOOPBACK, can_listen, free_port, is_free
+from script.stack.ports import LOOPBACK, can_listen, free_port, is_free, remembered_port
 from script.stack.postgres import EmbeddedPostgres
 from script.stack.process import Command
 from script.stack.procfile import read_procfile
@@ -35,7 +35,6 @@ if TYPE_CHECKING:
 
 CHECKOUT = Path(__file__).resolve().parents[1]
 WEB_READY_WITHIN = 120.0
-CATALOG_PORT = 50051
 METRICS_TARGETS = "metrics-targets.json"
 
 
@@ -189,9 +188,9 @@ async def start(options: Options, console: Console, supervisor: Supervisor, stor
 def environment(options: Options, stores: dict[str, EmbeddedStore]) -> dict[str, str]:
     """What the processes see. What the caller set is kept, what is missing is made."""
     chosen = {name: value for name, value in os.environ.items() if value}
-    catalog_port = CATALOG_PORT if is_free(CATALOG_PORT) else free_port()
     defaults = {
-        "GRPC_SERVER_URL": f"{LOOPBACK}:{catalog_port}",
+        # A port of its own: another server's catalog on a common port would end with that server.
+        "GRPC_SERVER_URL": f"{LOOPBACK}:{remembered_port(options.data / 'catalog_port')}",
         "HOST": LOOPBACK,
         "SHUTDOWN_NOTICE_SECONDS": "0",  # no proxy asks this server
         "PUBLIC_URL": options.url,

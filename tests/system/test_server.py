@@ -19,11 +19,12 @@ import psycopg
 import pytest
 import redis
 
+from script.server import Options, environment
 from script.stack import RunningServer, running_server
 from script.stack.files import temporary_directory
 from script.stack.orphans import MARK
 from script.stack.ports import LOOPBACK, free_port, is_free
-from script.stack.running_server import ServerFailedError
+from script.stack.running_server import CHECKOUT, ServerFailedError
 from tests.support.polling import eventually, have_exited
 
 if TYPE_CHECKING:
@@ -88,6 +89,18 @@ def test_urls_env_has_every_address(procfile: Path, data: Path) -> None:
             assert client.ping()
         for secret in ("urls.env", "jwt_secret", "server.log", "lock", "pids.json"):
             assert stat.S_IMODE((data / secret).stat().st_mode) == 0o600
+
+
+def test_servers_that_start_together_have_catalogs_of_their_own(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A shared one would end with its server."""
+    monkeypatch.delenv("GRPC_SERVER_URL", raising=False)
+    addresses = []
+    for name in ("first", "second", "first"):
+        (data / name).mkdir(exist_ok=True)
+        options = Options(data / name, free_port(), CHECKOUT / "Procfile", grace=1.0)
+        addresses.append(environment(options, {})["GRPC_SERVER_URL"])
+
+    assert addresses[0] == addresses[2] != addresses[1]
 
 
 def test_processes_get_their_settings_and_the_secret_is_kept(procfile: Path, data: Path) -> None:
