@@ -66,7 +66,9 @@ def drill(directory: Path, server_url: str, report: Report = ignore) -> DrillRep
 @contextmanager
 def scratch_database(server_url: str) -> Iterator[str]:
     """Create the scratch database on a server, and drop it afterwards. Yield its URL."""
-    url = urlsplit(server_url)._replace(path=f"/{SCRATCH}").geturl()
+    parts = urlsplit(server_url)
+    # geturl() drops `//` before an empty host, as in `postgresql:///waymark?host=/run/postgresql`.
+    url = f"{parts.scheme}://{parts.netloc}/{SCRATCH}" + (f"?{parts.query}" if parts.query else "")
     with connect(server_url) as conn:
         try:
             # Not with FORCE: the scratch database of a drill that still runs has a connection.

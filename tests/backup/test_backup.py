@@ -18,7 +18,7 @@ from psycopg.conninfo import make_conninfo
 from pydantic import SecretStr
 
 from shared.backup import clients, dump, invariants, manifest, operations_log, targets
-from shared.backup.drill import drill, scratch_database
+from shared.backup.drill import SCRATCH, drill, scratch_database
 from shared.backup.errors import BackupDamaged, BackupError
 from shared.backup.manifest import MANIFEST
 from shared.backup.private_directories import is_abandoned, private_directory
@@ -366,6 +366,16 @@ def test_missing_bucket_is_found_before_the_dump(bucket: Any, conn: Conn, monkey
     missing._client = bucket._client
     with pytest.raises(StorageError):
         dump.create(BucketTarget(missing, ""))
+
+
+def test_drill_needs_no_host_in_the_url(server_url: str) -> None:
+    parts = urlsplit(server_url)
+    query = f"host={parts.hostname}&port={parts.port}&user={parts.username}&password={parts.password or ''}"
+    with (
+        scratch_database(f"postgresql:///{parts.path.removeprefix('/')}?{query}") as url,
+        dump.connect(url) as conn,
+    ):
+        assert conn.info.dbname == SCRATCH
 
 
 def test_database_without_a_schema_is_named(server_url: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
