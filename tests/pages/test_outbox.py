@@ -120,6 +120,8 @@ def test_offline_scans_survive_a_reload_and_are_one_batch_in_order(
         assert [state for state, *_ in outbox(phone)] == ["waiting"] * 3
         batches.clear()
     phone.evaluate(FLUSH)
+    # The page may have begun to send them before, when the network returned.
+    eventually(lambda: [state for state, *_ in outbox(phone)] == ["settled"] * 3)
     assert outbox(phone) == [["settled", "success", game.scans()[0]["player_id"]]] * 3
 
     (batch,) = batches
