@@ -52,7 +52,7 @@ _gauges: list[tuple[Gauge, Callable[[], float]]] = []
 
 
 def defer(metric: Counter | Histogram, labels: tuple[str, ...], amount: float) -> None:
-    """Add the amount to a counter, or observe it in a histogram, at the next flush, within half a second.
+    """Add the amount to a counter, or observe it in a histogram, when `saturation` flushes, within half a second.
 
     For metrics of each request: there, the processor has the code and the files of metrics in none of its caches, and
     they cost several times as much as in a flush. A process that is killed loses what it has not flushed.

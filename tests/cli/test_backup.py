@@ -50,6 +50,12 @@ def test_backups_are_created_listed_and_proven(conn: Conn, tmp_path: Path) -> No
     assert [damaged["fault"], damaged["rows"]] == [f"{MANIFEST} of waymark-20260101t000000z-00ff is damaged.", None]
     assert [good["name"], good["fault"]] == [proven["backup"], None]
     assert "is damaged" in waymark("backups", tmp_path)
+    # One whose manifest cannot even be read.
+    (tmp_path / "waymark-20260101t000000z-00ff" / MANIFEST).unlink()
+    (tmp_path / "waymark-20260101t000000z-00ff" / MANIFEST).mkdir()
+    unreadable, good = waymark_json("backups", tmp_path)
+    assert "Is a directory" in unreadable["fault"]
+    assert good["fault"] is None
 
 
 def test_missing_backups_are_named(conn: Conn, tmp_path: Path) -> None:

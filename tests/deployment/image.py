@@ -15,7 +15,7 @@ from script.stack.running_server import CHECKOUT
 
 WRITABLE = ("/tmp", "/run/waymark", "/run/metrics")  # noqa: S108
 CERTIFICATES = Path("/etc/ssl/certs/ca-certificates.crt")
-# Stands for python:3.12-slim, which cannot be pulled without a registry.
+# A base image in place of python:3.12-slim, which only a registry has.
 BASE = """
 FROM scratch
 ADD base.tar /

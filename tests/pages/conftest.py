@@ -48,8 +48,7 @@ def site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningServer]:
     lines = (CHECKOUT / "Procfile").read_text()
     assert CONFIGURATION in lines
     procfile.write_text(lines.replace(CONFIGURATION, "tests/pages/gunicorn_with_cheap_hashes.py"))
-    # Browsers need both processors for a while, and the catalog then answers late.
-    environment = {**ENVIRONMENT, "RATE_LIMITS_ENABLED": "false", "PUBLIC_URL": "", "GRPC_DEADLINE_SECONDS": "30"}
+    environment = {**ENVIRONMENT, "RATE_LIMITS_ENABLED": "false", "PUBLIC_URL": ""}
     with running_server(env=environment, arguments=("--procfile", str(procfile))) as running:
         yield running
 
